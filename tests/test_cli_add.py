@@ -247,6 +247,20 @@ def test_remove_takes_its_comment_and_its_secret_along_but_none_that_another_pro
     assert entry(keyring_session, "shared.example") == SECRET
 
 
+def test_a_file_that_cannot_be_written_gets_its_secret_back(
+    cli: Command, project: Path, keyring_session: KeyringSession
+) -> None:
+    path = project / "milvus.toml"
+    path.write_text('[profiles.a]\nuri = "https://back.example"\nuser = "u"\n[profiles.b]\nuri = "h"\n')
+    before = path.read_text()
+    keyring_session.set("milvus-profiles", "tls|back.example|443|u", SECRET)
+    full = Command(["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *cli.program], cli.home, project)
+    outcome = full.real("profile", "remove", "a", "--with-secret", keyring=keyring_session)
+    assert outcome.returncode == 3, outcome.stderr
+    assert path.read_text() == before
+    assert entry(keyring_session, "back.example") == SECRET
+
+
 # --- an entry of the keyring is an endpoint's and a user's ---
 
 

@@ -67,7 +67,7 @@ def looks_secret(path: tuple[str, ...], text: str) -> bool:
     if path[-1] in _ADDRESSES:
         if path[-1] == "host" and _HOST.fullmatch(text):
             return False
-        return _PLAIN_ADDRESS.fullmatch(text) is None and not _is_address(text)
+        return _PLAIN_ADDRESS.fullmatch(text) is None and not is_address(text)
     if path[-1] in ("extends", "default_profile"):
         return not is_alias(text)
     kind = _kind(path)
@@ -85,7 +85,8 @@ def _kind(path: tuple[str, ...]) -> str | None:
     return known.kind if known else _ROOT_KINDS.get(path[0])
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an address in any form that a profile may have; no file is looked at."""
     try:
         return bool(parse_address(text, base="/", home="/"))
     except AddressError:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..connectable import Connectable
 from ..display import Table, Tabular
-from ..endpoint import AddressError, parse_address
 from ..errors import ConfigError, Location, MilvusProfilesError, ParamError, UnknownProfileError
 from ..files.paths import home_fault
 from ..log import log
@@ -22,7 +21,7 @@ from ..masked import MaskedFields, as_given, even_half_made
 from ..names import Nearest, alias_of, fold_alias, foreign_letter, is_alias, some
 from ..text import Standing
 from .databases import refuse_brought, untrusted_origin
-from .disclosure import shown
+from .disclosure import is_address, shown
 from .documents import Document, refusal
 from .invalid import FINDINGS, Findings, refuse, validate
 from .layers import Layers, Selection, standing_of
@@ -121,7 +120,8 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def unknown(self, alias: str, *, location: Location | None = None) -> UnknownProfileError:
         """The error for an alias that nobody declares, with the nearest one or the way to declare it."""
         names, near = list(islice(self, 9)), self.nearest.to(alias)
-        if not is_alias(alias) and (":" in alias or alias.endswith(".db")) and _is_address(alias):
+        # No `user:password`, which is not to become an argument.
+        if not is_alias(alias) and (":" in alias or alias.endswith(".db")) and is_address(alias):
             hint = f"that is an address: connect(uri=…) in a program, {self.standing.adding()} to name it"
         elif near is not None:
             hint = f"did you mean {near!r}?"
@@ -363,15 +363,6 @@ class Profiles(Tabular, Mapping[str, "Profile"]):
     def source(self) -> tuple[str, ...]:
         """What tells one set of profiles from another: the real paths of its files."""
         return tuple(os.path.realpath(document.path) for document in self.documents)
-
-
-def _is_address(text: str) -> bool:
-    """Whether it is one, and no ``user:password``, which is not to become an argument."""
-    try:
-        parse_address(text)
-    except AddressError:
-        return False
-    return True
 
 
 def profiles_of(given: Any) -> Profiles | None:
